@@ -169,8 +169,11 @@ def test_argo_rollouts_is_observed_let_go_on_and_aborted(kubernetes: KubernetesA
     assert argo_rollouts(rollout.observe(), ours, 0).phase is RolloutPhase.PROGRESSING
     generation = str(kubernetes.request("GET", path)["metadata"]["generation"])
     pause = {"reason": "CanaryPauseStep", "startTime": "2026-01-01T00:00:00Z"}
-    paused = {"phase": "Paused", "currentStepIndex": 1, "pauseConditions": [pause]}
+    paused = {"phase": "Paused", "currentStepIndex": 1, "pauseConditions": [pause], "currentPodHash": "4be1"}
     say(kubernetes, path, {"observedGeneration": generation, **paused})
+    assert argo_rollouts(rollout.observe(), ours, 0).phase is RolloutPhase.PROGRESSING  # of which template?
+    working = {**deployment("web-4be1", namespace, NEW), "kind": "ReplicaSet"}
+    kubernetes.apply(working)
     assert argo_rollouts(rollout.observe(), ours, 0).phase is RolloutPhase.WAITING
     rollout.go_on()
     assert not kubernetes.request("GET", path)["status"].get("pauseConditions")

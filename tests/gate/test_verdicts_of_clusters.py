@@ -98,6 +98,12 @@ ARGOCD: dict[str, Any] = {
     },
 }
 A = "application.status"
+OUT_OF_TIME = {
+    f"{A}.health.status": "Degraded",
+    f"{A}.resources.0.health": {
+        "status": "Degraded", "message": 'Deployment "web" exceeded its progress deadline'
+    },
+}  # fmt: skip
 OUT = {f"{A}.sync.status": "OutOfSync", "application.spec.syncPolicy": {"automated": {}}}
 KEPT = {
     "application.spec.syncPolicy": {"automated": {"prune": True, "selfHeal": True}},
@@ -248,6 +254,8 @@ SOURCES = [
             FAIL,
             "Deployment shop/web Degraded: CrashLoopBackOff",
         ),
+        ({**OUT_OF_TIME, "now": "2026-01-01T10:00:15Z"}, WAIT, "exceeded its progress deadline"),
+        ({**OUT_OF_TIME, "now": "2026-01-01T10:00:25Z"}, FAIL, "exceeded its progress deadline"),
         ({f"{A}.health.status": "Degraded", f"{A}.reconciledAt": "2026-01-01T09:00:00Z"}, WAIT, "older"),
         ({"application.metadata.deletionTimestamp": "2026-01-01T10:00:00Z"}, FAIL, "deleted"),
         ({"repository": "https://git.example.com/iac/other"}, FAIL, "no source of the Application"),
@@ -784,6 +792,23 @@ SHORT = {"objects.0.status.readyReplicas": 1}
 def test_workloads(item: dict[str, Any], changes: dict[str, Any], state: State, says: str) -> None:
     found, words = judge(workloads.verdict, {"objects": [item]}, changes)
     assert (found, says in words) == (state, True), words
+
+
+def test_a_deadline_of_the_template_before_fails_no_release() -> None:
+    """A commit that also scales is first seen as a scaling, beside the condition of the template before."""
+    said = {"message": 'ReplicaSet "web-1" has timed out progressing.', "reason": "ProgressDeadlineExceeded"}
+    item = copy.deepcopy(DEPLOYMENT)
+    item["status"]["conditions"][0] |= said
+    item["spec"]["template"] = {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [{"image": "2"}]},
+    }
+    named = replica_set("web-1", "5")
+    named["spec"] = copy.deepcopy({"template": item["spec"]["template"]})
+    named["spec"]["template"]["metadata"]["labels"]["pod-template-hash"] = "1"
+    assert workloads.health([item], [named]).state is FAIL
+    named["spec"]["template"]["spec"]["containers"][0]["image"] = "1"
+    assert workloads.health([item], [named]).state is WAIT
 
 
 def test_the_worst_of_several_is_told_first_and_the_others_beside_it() -> None:

@@ -58,6 +58,8 @@ _FINAL = {"Deployment", "StatefulSet", "DaemonSet", "Job", "Pod", "Rollout"}
 """Kinds whose failure is one; others may be Degraded for the seconds that new pods need."""
 _HICCUP = timedelta(seconds=30)
 """How long health may be Degraded though no workload has failed."""
+_OUT_OF_TIME, _OF_BEFORE = "exceeded its progress deadline", timedelta(seconds=10)
+"""What Argo CD says of a Deployment, and how long behind a sync it may be about the template before."""
 _UNCOUNTED = (
     'a CronJob with the annotation argocd.argoproj.io/ignore-healthcheck: "true" is left out of health'
 )
@@ -264,7 +266,7 @@ def _health(app: Object, status: Status) -> Verdict:
             alone = () if there or is_here(app) else (_ELSEWHERE,)
             return Verdict(State.SUCCEEDED, "Synced and Healthy", alone, images=images)
         case "Degraded":
-            passes = _passes(told, status, {kind for kind, _ in unwell})
+            passes = _passes(told, status, unwell)
             state = State.PROGRESSING if passes else State.FAILED
             found = _with_parts(Verdict(state, reason, evidence), status)
             of_run = any(line.startswith("CronJob ") for line in found.evidence)
@@ -328,12 +330,17 @@ def _parts(status: Status) -> Verdict | None:
     return Verdict(State.FAILED, fatal[0], tuple(fatal)) if fatal else None
 
 
-def _passes(told: Mapping[str, Any], status: Status, kinds: set[str]) -> bool:
-    """Whether an Application may be well again by itself: no workload has failed, and it is not long ago."""
-    if kinds & _FINAL:
-        return False
-    since = told.get("lastTransitionTime")
-    return bool(since and status.get("now")) and not has_lasted(since, _HICCUP, status.get("now"))
+def _passes(told: Mapping[str, Any], status: Status, unwell: Sequence[tuple[str, str]]) -> bool:
+    """Whether an Application may be well again by itself: no workload has failed, and it is not long ago.
+
+    A Deployment's time that ran out is told of the template before for a moment, where a commit also scales.
+    """
+    since, lasting = told.get("lastTransitionTime"), _HICCUP
+    if final := [line for kind, line in unwell if kind in _FINAL and " Degraded" in line]:
+        if not all(_OUT_OF_TIME in line for line in final):
+            return False
+        since, lasting = operation_of(status["application"]).get("finishedAt"), _OF_BEFORE
+    return bool(since and status.get("now")) and not has_lasted(since, lasting, status.get("now"))
 
 
 def _own(app: Object) -> Iterator[tuple[str, str]]:

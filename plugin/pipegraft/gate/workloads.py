@@ -86,8 +86,8 @@ def health(objects: Sequence[Object], owned: Sequence[Object], now: str | None =
         owned: ReplicaSets and pods, of these and of others.
         now: the cluster's time, RFC 3339; None forgives nothing that may mend itself.
     """
-    rules = {
-        "Deployment": _deployment,
+    rules: dict[str, Callable[[Object], Verdict]] = {
+        "Deployment": lambda item: _deployment(item, owned),
         "StatefulSet": _stateful_set,
         "DaemonSet": _daemon_set,
         "Job": _job,
@@ -251,13 +251,15 @@ def _annotation(item: Object, name: str) -> str:
     return str((item["metadata"].get("annotations") or {}).get(name, ""))
 
 
-def _deployment(item: Object) -> Verdict:
+def _deployment(item: Object, owned: Sequence[Object]) -> Verdict:
     status = item.get("status") or {}
     wanted = item["spec"].get("replicas", 1)
     progressing = condition(item, "Progressing")
     if not is_observed(item):
         return _behind(item)
     if progressing.get("reason") == "ProgressDeadlineExceeded":
+        if _is_of_other_template(progressing, item, owned):
+            return Verdict(State.PROGRESSING, f"{name_of(item)}: its newest template is not begun yet")
         return Verdict(State.FAILED, f"{name_of(item)}: {said(progressing)}")
     if item["spec"].get("paused"):
         return Verdict(State.SUSPENDED, f"{name_of(item)} is paused")
@@ -270,6 +272,28 @@ def _deployment(item: Object) -> Verdict:
     if wanted and progressing.get("reason") not in {None, "NewReplicaSetAvailable"}:
         return Verdict(State.PROGRESSING, f"{name_of(item)}: {said(progressing)}")
     return _ready(item, wanted)
+
+
+def _is_of_other_template(told: Object, item: Object, owned: Sequence[Object]) -> bool:
+    """Whether a condition is about the ReplicaSet of a template before.
+
+    A commit that also scales is first seen as a scaling, and its generation is written beside the condition
+    of the template before (kubernetes, pkg/controller/deployment: `sync` comes before `rolloutRolling`).
+    """
+    named = (
+        one
+        for one in owned
+        if one["kind"] == "ReplicaSet" and f'"{one["metadata"]["name"]}"' in str(told.get("message"))
+    )
+    return any(_template(one) != _template(item) for one in named)
+
+
+def _template(item: Object) -> Object:
+    """The template of pods, without the label that tells its ReplicaSet from others."""
+    template = (item.get("spec") or {}).get("template") or {}
+    labels = {**((template.get("metadata") or {}).get("labels") or {})}
+    labels.pop("pod-template-hash", None)
+    return {**template, "metadata": {**(template.get("metadata") or {}), "labels": labels}}
 
 
 def _held_back(item: Object) -> str:
