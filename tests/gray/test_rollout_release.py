@@ -11,7 +11,7 @@ from test_gray_commands import project
 
 from pipegraft.app.gray import tell_gray
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.errors import EditRefused, Held, RolledBack, Unreachable, UsageError
+from pipegraft.core.errors import EditRefused, Held, OutsideError, RolledBack, UsageError
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gray.judgement import Answer
 from pipegraft.gray.ports import (
@@ -268,13 +268,13 @@ def test_an_abort_that_git_does_not_take_says_that_the_controller_has_stopped(
     there = world(at(5), metrics=[])
 
     def refuse(*_args: object, **_named: object) -> str:
-        raise Unreachable("the repository does not answer")
+        raise OutsideError("the server declined the push")
 
     monkeypatch.setattr(there.branch, "commit", refuse)
-    with pytest.raises(Unreachable) as caught:
+    with pytest.raises(OutsideError) as caught:
         tell_gray(project(there), None, "abort", "ann", connections=there.connections)
     assert there.rollout.told == ["abort"]
-    assert "the controller has stopped the rollout, and git still has the release: the repo" in str(
+    assert "the controller has stopped the rollout, and git still has the release: the server" in str(
         caught.value
     )
     assert "say `pipegraft gray abort` again" in str(caught.value)

@@ -401,6 +401,7 @@ def test_a_read_that_breaks_is_continued_or_refused(server: RegistryServer, kind
     blob, source = blob_of(LARGE)
     registry.push_blob("web", blob, source)
     server.faults = [Fault("GET .*blobs", kind, times=1000 if kind == "lies" else 1)]
+    registry = connect(server)  # which waits as long as the fault asks for
     if kind == "lies":
         with pytest.raises(OutsideError), registry.open("web", blob.digest) as stream:
             stream.read()
