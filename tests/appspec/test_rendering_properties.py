@@ -47,7 +47,7 @@ def specs(draw: st.DrawFn) -> Data:
 
 @given(specs())
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

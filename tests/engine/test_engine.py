@@ -648,7 +648,7 @@ CHANGES = {
 }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     changes=st.lists(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=4),
     kills=st.lists(st.tuples(st.integers(1, 25), st.booleans()), max_size=3),

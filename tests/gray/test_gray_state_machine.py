@@ -406,5 +406,5 @@ class Expiring(FakeJudge):
         return replace(found, expired=late, reason=said)
 
 
-GrayReleases.TestCase.settings = settings(max_examples=80, stateful_step_count=15, deadline=None)
+GrayReleases.TestCase.settings = settings(max_examples=50, stateful_step_count=15, deadline=None)
 TestGrayReleases = GrayReleases.TestCase
